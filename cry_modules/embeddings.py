@@ -286,13 +286,9 @@ def embedded(
     as the mean over their windows of ``embedder.n_samples``, of a block also
     the spreads.
 
-    So ``recordings`` have another embedding where they become long. Of 40
-    synthetic cries of 60 s, embedded both ways (random encoder of width 8,
-    windows of 4 s), it was off by 0.30 of the standard deviation between
-    recordings (root mean square) at blocks 2 and 3, and by 1.03 for
-    ``embedding``; with spreads pooled from squares, which are exact, it was no
-    nearer (0.36 against 0.32 of the spreads), since each window is normalised
-    by its own mean.
+    So a recording has another embedding from the length on at which it counts
+    as long. Spreads pooled from squares would not prevent it, since each window
+    is also normalised by its own mean.
 
     Returns ``[batch, dimensions]``.
     """

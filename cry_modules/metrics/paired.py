@@ -259,7 +259,8 @@ def mean_difference(
 
     With interval, p and ``detectable``, the smallest true difference that this
     test finds with 80 % power (None if that would be above 1), unless `why`
-    gives a reason against them: over patients for these models, or for methods if `between_seeds` has values by
+    gives a reason against them: over patients for these models, or for
+    methods if `between_seeds` has values by
     seed, whose differences between seeds are the methods' (differences seed by
     seed, or the values of each set).
     """

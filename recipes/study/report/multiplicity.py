@@ -57,8 +57,8 @@ def _of_claims(verdicts, claims_p) -> List[str]:
         if p is not None
     )
     return [
-        f"Corrected p of the claims: {values}{_without(claims_p)}. Their verdicts are not corrected "
-        "for the number of claims: supported needs the uncorrected p of every "
+        f"Corrected p of the claims: {values}{_without(claims_p)}. Their "
+        "verdicts are not corrected for the number of claims: supported needs the uncorrected p of every "
         f"inequality ({n} in all) below 5 %, which needs no correction, and "
         "contradicted one in the opposite direction, corrected for the "
         "inequalities of its claim."

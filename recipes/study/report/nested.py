@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from cry_modules.metrics.words import interval_in_words
+from cry_modules.metrics.words import with_interval
 from recipes.study.report.doubtful import best_method, in_words
 from recipes.study.report.results import SeedSet
 
@@ -107,14 +107,8 @@ def _counts(chosen: Dict[str, Method]) -> List[Dict]:
 
 def _sentence(entry) -> str:
     """Say what the choice means."""
-
-    def value(name):
-        ci95 = entry[f"{name}_ci95"]
-        ends = f" ({interval_in_words(ci95)})" if ci95 else ""
-        return f"{entry[name]:.3f}{ends}"
-
     n, (first, *others) = entry["n_choices"], entry["chosen"]
-    whole = f"{value('auc')} on the test patients"
+    whole = f"{with_interval(entry, 'auc')} on the test patients"
     if n == 1 and first["method"] == entry["highest_method"]:
         return (
             f"Validation AUC chooses the same of {entry['n_methods']} methods "
@@ -131,7 +125,7 @@ def _sentence(entry) -> str:
     return (
         f"Of {entry['n_methods']} methods, one chosen {how} has an AUC of "
         f"{whole}, and {entry['highest_method']} the highest there, "
-        f"{value('highest')}: the first is what such a choice is worth on new "
-        "patients, and the second is flattered, since it was chosen on the "
-        "patients that it is of."
+        f"{with_interval(entry, 'highest')}: the first is what such a choice is worth on new "
+        "patients, and the second was chosen on the patients that it is of, "
+        "which flatters it on average."
     )
