@@ -26,12 +26,12 @@ from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS, folder_name
 from recipes.study.plan import Plan
 from recipes.study.report import corpora
-from recipes.study.report.doubtful import best_method, in_words
+from recipes.study.report.doubtful import best_method
 from recipes.study.report.nested import nested
 from recipes.study.report.results import Cell, Results
 from recipes.study.run import ROOT
 from recipes.study.settings import check_settings, read_study
-from recipes.study.stages import MODE_NAMES
+from recipes.study.stages import MODE_NAMES, method_in_words
 
 
 class Choice(NamedTuple):
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
     @property
     def label(self) -> str:
         """Name on the page."""
-        return in_words(self.encoder, self.mode)
+        return method_in_words(self.encoder, self.mode)
 
     @property
     def is_best(self) -> bool:
@@ -124,7 +124,9 @@ def choice_line(plan: Plan, choice: Choice) -> str:
         text += highest if n > 1 else "the only one; "
     else:
         best = choice.cells[choice.best].mean
-        text += f"where {in_words(*choice.best)} has the highest, {best:.3f}"
+        text += (
+            f"where {method_in_words(*choice.best)} has the highest, {best:.3f}"
+        )
         if is_of_folds(plan, choice.best[0]):
             text += ", but is another encoder in each fold"
         text += "; "
@@ -158,7 +160,7 @@ def study_facts(results: Results, choice: Choice) -> Dict:
     for encoder, mode in choice.cells:
         if ENCODERS[encoder].control and encoder != choice.encoder:
             cell = choice.cells[encoder, mode]
-            others.setdefault(in_words(encoder, mode), cell)
+            others.setdefault(method_in_words(encoder, mode), cell)
     cell = choice.cells[choice.encoder, choice.mode]
     return {
         "encoder": ENCODERS[choice.encoder].label,

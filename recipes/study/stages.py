@@ -8,7 +8,7 @@ from typing import Any, Dict, Sequence
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
 from data_prep.files import option_values
 from data_prep.files.yaml_text import composed
-from recipes.study.encoders import NT_XENT, OBJECTIVES, Encoder
+from recipes.study.encoders import ENCODERS, NT_XENT, OBJECTIVES, Encoder
 from recipes.study.values import (
     check,
     check_known,
@@ -121,6 +121,11 @@ def _check_options(name, key, options) -> None:
             option_values.convert(
                 f"{key}: {option}", partial(setting, option), value
             )
+
+
+def method_in_words(encoder: str, mode: str) -> str:
+    """Name of an encoder read by a mode, in tables and sentences."""
+    return f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
 
 
 def hparams_of(task: str, mode: str) -> str:

@@ -344,7 +344,7 @@ def check_choice(plan, line, command):
         results = Results(plan)
         encoder, mode = best_method(results, "neuro")
         mean = results.cell("neuro", encoder, mode).mean
-    label = final.in_words(encoder, mode)
+    label = final.method_in_words(encoder, mode)
     assert f"{mean:.3f}" in line and line.endswith("--encoder, --mode)")
     if plan.adapted_folds(encoder):
         assert f"where {label} has the highest" in line

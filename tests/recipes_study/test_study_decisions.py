@@ -21,9 +21,10 @@ from cry_modules.metrics.net_benefit import decision_curve
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.words import p_in_words
 from recipes.study.report import decisions, nested
-from recipes.study.report.doubtful import best_method, in_words
+from recipes.study.report.doubtful import best_method
 from recipes.study.report.page import make_report
 from recipes.study.report.results import Results
+from recipes.study.stages import method_in_words
 
 CLASSES = ["Bath", "Vaccination"]
 NAMES = ["random_calibrated", "simclr"]
@@ -292,7 +293,7 @@ def test_without_folds_the_method_is_chosen_by_validation_auc(split):
     entry = numbers_of(out)["nested"]["Condition"]
     assert entry["auc"] == results.cell("pain", *method).mean
     assert entry["n_choices"] == 1 and entry["highest"] >= entry["auc"]
-    assert in_words(*method) in entry["sentence"]
+    assert method_in_words(*method) in entry["sentence"]
     same = method == best_method(results, "pain")
     assert ("chooses the same of 4 methods" in entry["sentence"]) == same
 

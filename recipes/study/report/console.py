@@ -3,10 +3,9 @@
 from itertools import product
 from typing import List
 
-from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.stages import MODE_NAMES
+from recipes.study.stages import method_in_words
 
 
 def table_lines(results: Results) -> List[str]:
@@ -16,7 +15,7 @@ def table_lines(results: Results) -> List[str]:
     cells = results.controls(task)
     of_controls = {*cells}
     for encoder, mode in product(settings.encoders, settings.modes):
-        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        label = method_in_words(encoder, mode)
         cells[label] = results.cell(task, encoder, mode)
     known = {label: cell for label, cell in cells.items() if cell}
     n_done = n_runs - len(results.missing)

@@ -15,7 +15,8 @@ from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.variance import add_folds, variance_sentence
 from cry_modules.metrics.words import interval_in_words, with_interval
 from data_prep.files.words import count
-from recipes.study.report.doubtful import best_method, in_words
+from recipes.study.report.doubtful import best_method
+from recipes.study.stages import method_in_words
 
 #: Thresholds of the page's table: those at which a rare condition is treated.
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -35,7 +36,7 @@ def decisions(results) -> Optional[Dict[str, Any]]:
     add_folds(compared)
     entry = {
         "task": task.label_column,
-        "method": in_words(*method),
+        "method": method_in_words(*method),
         "event": task.classes[-1],
         "seed": runs[0].get("seed"),
         "n_seeds": len(runs),

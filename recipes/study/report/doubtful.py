@@ -11,10 +11,8 @@ import numpy as np
 
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.tables import read_table, write_table
-from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import Results
 from recipes.study.settings import Task
-from recipes.study.stages import MODE_NAMES
 
 FILE = "doubtful.csv"
 COLUMNS = ("path", "patient", "label", "score", "times_wrong", "kind")
@@ -31,11 +29,6 @@ def best_method(results: Results, task: str) -> Optional[Tuple[str, str]]:
         if (cell := results.cell(task, encoder, mode)) and cell.mean is not None
     }
     return max(values, key=values.get, default=None)
-
-
-def in_words(encoder: str, mode: str) -> str:
-    """An encoder and its mode as on the page."""
-    return f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
 
 
 def write_doubtful(results: Results, folder: Path) -> List[Path]:

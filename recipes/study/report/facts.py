@@ -10,7 +10,13 @@ from recipes.study.report.limits import CALIBRATION, in_words
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
 from recipes.study.settings import Settings
-from recipes.study.stages import HPARAMS, MODE_NAMES, hparams_of, plain_settings
+from recipes.study.stages import (
+    HPARAMS,
+    MODE_NAMES,
+    hparams_of,
+    method_in_words,
+    plain_settings,
+)
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
@@ -238,11 +244,8 @@ def _results(results, task) -> Optional[str]:
 
 
 def _best_in_words(results, task) -> str:
-    encoder, mode = best_method(results, task)
-    return (
-        f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]} (the highest AUC, mean "
-        "over seeds)"
-    )
+    method = method_in_words(*best_method(results, task))
+    return f"{method} (the highest AUC, mean over seeds)"
 
 
 def _confounds(confounds) -> Optional[str]:

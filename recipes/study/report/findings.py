@@ -18,7 +18,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import maps
 from recipes.study.report.results import read_if_there
 from recipes.study.report.tables import at_share
-from recipes.study.stages import MODE_NAMES, PROBES
+from recipes.study.stages import MODE_NAMES, PROBES, method_in_words
 
 #: Control that pre-training must beat to be worth anything for a task.
 BASELINE = "logmel_logistic"
@@ -204,7 +204,7 @@ def nuisance(results) -> List[Dict]:
             embedding = probe.get("embedding", {})
             rows.append(
                 {
-                    "encoder": f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
+                    "encoder": method_in_words(encoder, mode),
                     "column": column,
                     "embedding": embedding.get("auc"),
                     "ci95": embedding.get("auc_ci95"),

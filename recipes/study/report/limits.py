@@ -10,7 +10,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.results import Results
 from recipes.study.settings import Task
-from recipes.study.stages import MODE_NAMES
+from recipes.study.stages import MODE_NAMES, method_in_words
 
 #: Slopes of calibration that are near enough to 1.
 _SLOPES = 0.8, 1.25
@@ -90,7 +90,7 @@ def _on_chance(results, tested) -> List[str]:
     """Methods whose interval includes 0.5."""
     task = tested.task
     names = [
-        f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        method_in_words(encoder, mode)
         for encoder in results.settings.encoders
         for mode in results.settings.modes
         if (cell := results.cell(task.name, encoder, mode))

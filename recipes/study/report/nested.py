@@ -15,8 +15,9 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from cry_modules.metrics.words import with_interval
-from recipes.study.report.doubtful import best_method, in_words
+from recipes.study.report.doubtful import best_method
 from recipes.study.report.results import SeedSet
+from recipes.study.stages import method_in_words
 
 Method = Tuple[str, str]  # encoder and mode
 
@@ -56,7 +57,7 @@ def nested(results, task: str) -> Optional[Dict[str, Any]]:
         "auc_ci95": cell.ci95,
         "highest": highest.mean,
         "highest_ci95": highest.ci95,
-        "highest_method": in_words(*best),
+        "highest_method": method_in_words(*best),
     }
     return {**entry, "sentence": _sentence(entry)}
 
@@ -102,7 +103,7 @@ def _pooled(results, task: str, chosen: Dict[str, Method]) -> SeedSet:
 def _counts(chosen: Dict[str, Method]) -> List[Dict]:
     """How many folds chose each method, the most frequent first."""
     counts = Counter(chosen.values()).most_common()
-    return [{"method": in_words(*m), "n": n} for m, n in counts]
+    return [{"method": method_in_words(*m), "n": n} for m, n in counts]
 
 
 def _sentence(entry) -> str:

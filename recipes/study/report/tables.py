@@ -16,7 +16,7 @@ from recipes.study.classifications import few_labels_rows
 from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.report.corpora import confound_cells
 from recipes.study.report.results import Cell, Results
-from recipes.study.stages import MODE_NAMES, PROBES
+from recipes.study.stages import MODE_NAMES, PROBES, method_in_words
 
 #: Metric and unit of the main tables.
 MAIN = ("auc", "recording")
@@ -83,7 +83,7 @@ def _all_encoders(results: Results, task, share: float) -> Table:
     for encoder, mode in product(settings.encoders, settings.modes):
         where = (task.name, encoder, mode, share)
         cells = [_over_encoders(results, *where, *m) for m in _measures()]
-        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        label = method_in_words(encoder, mode)
         if any(cells):
             rows.append(Row(label, cells, ENCODERS[encoder].control))
     controls = [results.controls(task.name, share, *m) for m in _measures()]
@@ -120,7 +120,7 @@ def rows_to_come(results: Results) -> List[str]:
     ):
         runs = results.plan.classifiers(task.name, encoder, mode)
         if runs and not any(run.done for run in runs):
-            row = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+            row = method_in_words(encoder, mode)
             several = len(settings.tasks) > 1
             rows.append(row + f" ({task.label_column})" * several)
     return rows
@@ -222,7 +222,7 @@ def _few_labels(results, name, measure, metric, unit) -> Table:
     task, fractions = results.settings.tasks[0], results.settings.fractions
     rows = [
         Row(
-            f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
+            method_in_words(encoder, mode),
             [
                 results.cell(task.name, encoder, mode, fraction, metric, unit)
                 for fraction in fractions
