@@ -39,6 +39,14 @@ def test_one_sentence_relates_the_figures_to_the_page():
     assert "mean" not in study_sentence({**STUDY, "n_seeds": 1}, 1)
 
 
+def test_the_flattered_figure_stands_beside_the_nested_one():
+    nested = {"auc": 0.8212, "auc_ci95": [0.731, 0.884]}
+    text = study_sentence({**STUDY, "nested": nested}, 1)
+    assert text.index("flatters it") < text.index("0.821 (0.731 to 0.884)")
+    other = study_sentence({**STUDY, "nested": nested, "is_best": False}, 1)
+    assert "0.821" not in other  # that choice was not made
+
+
 def test_controls_and_background_of_the_study_are_limits():
     near, besides = study_limits(STUDY)
     assert "log-mel, 0.823 (0.722 to 0.892)" in near

@@ -17,6 +17,7 @@ STUDY = {
     "n_methods": whole(1),
     "is_best": bool,
     **_FIGURE,
+    "nested?": _FIGURE,
     "others": {str: _FIGURE},
     "besides_cry": {str: _FIGURE},
 }
@@ -72,6 +73,11 @@ def study_sentence(study: Dict, seed: int) -> str:
             f", the highest of {study['n_methods']} combinations of encoder "
             "and read-out, chosen on these patients: the choice flatters it"
         )
+        if "nested" in study:
+            text += (
+                "; one chosen by validation in each fold has an AUC of "
+                f"{with_interval(study['nested'])}"
+            )
     return f"{text}."
 
 

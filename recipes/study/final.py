@@ -151,9 +151,11 @@ def final_command(plan: Plan, choice: Choice, folder: Path) -> List[str]:
     return [*kept, "--final=True", f"--output_folder={folder}"]
 
 
-def study_facts(results: Results, choice: Choice) -> Dict:
+def study_facts(
+    results: Results, choice: Choice, honest: Optional[Dict]
+) -> Dict:
     """Figures of the study's page that belong on the card of its final model,
-    without names of files and folders."""
+    without names of files and folders; ``honest`` is the nested choice."""
     task = results.settings.tasks[0]
     besides = corpora.confound_cells(results, task)
     others = dict(results.controls(task.name))
@@ -168,16 +170,24 @@ def study_facts(results: Results, choice: Choice) -> Dict:
         "n_seeds": len(cell.by_seed),
         "n_methods": len(choice.cells),
         "is_best": choice.is_best,
-        **_block(cell),
-        "others": {name: _block(c) for name, c in others.items()},
-        "besides_cry": {name: _block(c) for name, c in besides.items()},
+        **_block(cell.mean, cell.ci95),
+        **(
+            {"nested": _block(honest["auc"], honest["auc_ci95"])}
+            if honest
+            else {}
+        ),
+        "others": {name: _block(c.mean, c.ci95) for name, c in others.items()},
+        "besides_cry": {
+            name: _block(c.mean, c.ci95) for name, c in besides.items()
+        },
     }
 
 
-def _block(cell: Cell) -> Dict:
-    ci95 = None if cell.ci95 is None else [*map(float, cell.ci95)]
-    mean = None if cell.mean is None else float(cell.mean)
-    return {"auc": mean, "auc_ci95": ci95}
+def _block(mean: Optional[float], ci95: Optional[Tuple[float, float]]) -> Dict:
+    return {
+        "auc": None if mean is None else float(mean),
+        "auc_ci95": None if ci95 is None else [*map(float, ci95)],
+    }
 
 
 def _require_same(path: Path, facts: Dict) -> None:
@@ -229,7 +239,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f"cd {shlex.quote(str(ROOT))} && python {shlex.join(command)}",
             flush=True,
         )
-        facts = study_facts(results, choice)
+        facts = study_facts(results, choice, honest)
         with locked(folder):  # the training locks it again
             _require_same(folder / STUDY_FILE, facts)
             write_text(folder / STUDY_FILE, json.dumps(facts, indent=1) + "\n")
