@@ -4,6 +4,8 @@
 > python benchmarks/quality.py ../shared/data --out results/quality
 > python benchmarks/quality.py ../shared/data --out results/quality \
     --objective nt_xent vicreg barlow_twins byol masked_spectrogram
+> python benchmarks/quality.py ../shared/data --out results/quality_large \
+    --more ../shared/data/replication/generic --seeds 5
 
 Encoders of width 8 are trained on two thirds of the generic sounds, each on
 one core, and evaluated frozen on the other third (see ``sounds.py``). The
@@ -11,7 +13,8 @@ reference is the plain recipe of ``reference.py`` with the settings for small
 corpora and 15 minutes of processor time; the others are the public command
 with other options. With ``--objective`` they are each objective at some shares
 of the reference's steps, and the last table has the minutes of the first of
-these that is as good as the reference.
+these that is as good as the reference. The recordings of a larger corpus join
+all pre-training with ``--more``, those of other sources than DATA has.
 An interrupted study resumes when the same command is run again.
 """
 
@@ -49,25 +52,36 @@ MINUTES = 15.0
 
 
 class Way(NamedTuple):
-    """Epochs (None: ``share`` of the steps that the reference makes) and other
-    options of ``train_simclr.py hparams/small_simclr.yaml``."""
+    """Steps (None: ``share`` of those that the reference makes), recordings in
+    a batch and other options of ``train_simclr.py hparams/small_simclr.yaml``.
+    """
 
-    epochs: Optional[int]
+    steps: Optional[int]
     options: List[str]
     share: float = 1.0
+    batch_size: int = BATCH_SIZE
 
 
 BF16 = ["--precision=bf16"]
-FOUR_VIEWS = [*BF16, "--n_views=4", "--batch_size=16"]
+FOUR_VIEWS = [*BF16, "--n_views=4"]
+BARE = ["--n_masks=0", "--dropout=0"]
 WAYS = {
     "same steps": Way(None, BF16),
     "same steps, fp32": Way(None, []),
-    "a fifth, as it is": Way(100, BF16),
-    "a fifth, no masks": Way(100, [*BF16, "--n_masks=0"]),
-    "a fifth, no dropout": Way(100, [*BF16, "--dropout=0"]),
-    "a fifth, 4 views": Way(53, FOUR_VIEWS),
-    "a fifth, 4 views, no masks": Way(53, [*FOUR_VIEWS, "--n_masks=0"]),
-    "a fifth, all three": Way(58, [*FOUR_VIEWS, "--n_masks=0", "--dropout=0"]),
+    "a fifth, as it is": Way(700, BF16),
+    "a fifth, no masks": Way(700, [*BF16, "--n_masks=0"]),
+    "a fifth, no dropout": Way(700, [*BF16, "--dropout=0"]),
+    "a fifth, 4 views": Way(795, FOUR_VIEWS, batch_size=16),
+    "a fifth, 4 views, no masks": Way(
+        795, [*FOUR_VIEWS, "--n_masks=0"], batch_size=16
+    ),
+    "a fifth, all three": Way(870, [*FOUR_VIEWS, *BARE], batch_size=16),
+    "a fifth, 0.64 s, all three": Way(
+        1300, [*FOUR_VIEWS, *BARE, "--chunk_s=0.64"], batch_size=16
+    ),
+    "a fifth, masked spectrogram": Way(
+        870, [*BF16, "--objective=masked_spectrogram"]
+    ),
 }
 #: Shares of the reference's steps at which an objective is compared with it,
 #: each a run of its own, with its own schedule.
@@ -160,14 +174,13 @@ def train(name: str, way: Optional[Way], out: Path, seed: int) -> None:
         command = ["train_simclr.py", "hparams/small_simclr.yaml"]
         command += [f"--data_folder={place / 'generic'}", f"--seed={seed}"]
         command += [f"--output_folder={folder}", "--valid_share=0.02"]
-        epochs = way.epochs
-        if epochs is None:
-            steps = json.loads(
-                (place / "reference/steps.json").read_text("utf-8")
-            )
-            n_clips = len(list((place / "generic/audio").iterdir()))
-            epochs = way.share * steps / (n_clips // BATCH_SIZE)
-            epochs = max(1, round(epochs))
+        steps = way.steps
+        if steps is None:
+            made = (place / "reference/steps.json").read_text("utf-8")
+            steps = way.share * json.loads(made)
+        n_clips = len(list((place / "generic/audio").iterdir()))
+        epochs = max(1, round(steps / (n_clips // way.batch_size)))
+        command += [f"--batch_size={way.batch_size}"]
         command += [f"--number_of_epochs={epochs}", "--noprogressbar"]
         command += [f"--warmup_epochs={max(1, epochs // 10)}"]
         command += way.options
@@ -269,6 +282,12 @@ def main() -> None:
         default=[],
         help="minutes to the reference's quality of these, instead of --ways",
     )
+    parser.add_argument(
+        "--more",
+        type=Path,
+        help="folder in VGGSound's form with metadata.csv (clip, patient_id): "
+        "more recordings to pre-train on",
+    )
     # Used by this script to train a reference in a separate process.
     parser.add_argument("--reference", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -278,6 +297,7 @@ def main() -> None:
         train_reference(data, out, args.reference)
         return
     rows = sounds.read_sounds(data)
+    more = sounds.read_more(args.more) if args.more else []
     ways = {name: WAYS[name] for name in args.ways}
     if args.objective:
         ways = {
@@ -288,7 +308,7 @@ def main() -> None:
     results = {name: [] for name in ("reference", *ways)}
     for seed in range(args.seeds):
         held = sounds.hold_out(rows, seed, 0)
-        training = sounds.pre_training(rows, held)
+        training = sounds.pre_training(rows, held, more)
         sounds.build_generic(training, out / f"{seed}/generic")
         for way, by_seed in results.items():
             train(way, ways.get(way), out, seed)

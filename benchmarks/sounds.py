@@ -66,6 +66,21 @@ def read_sounds(data: Path) -> List[Row]:
     return rows
 
 
+def read_more(folder: Path) -> List[Row]:
+    """Rows of all clips of a folder in VGGSound's form but those of crying
+    babies; metadata.csv has their sources."""
+    files = {path.stem: path for path in (folder / "audio").iterdir()}
+    rows = []
+    required = ("clip", "patient_id", "category")
+    for source, row in read_table(folder / "metadata.csv", required):
+        name = row["clip"]
+        if name not in files:
+            raise InputError(f"{source}: audio/ has no file {name}; add it")
+        if row["category"] != CRY:
+            rows.append({**row, "recording_id": name, "file": str(files[name])})
+    return rows
+
+
 def column(rows: Sequence[Row], name: str) -> np.ndarray:
     """One column, ``[n]``."""
     return np.array([row[name] for row in rows])
@@ -88,11 +103,16 @@ def hold_out(sounds: Sequence[Row], seed: int, fold: int) -> np.ndarray:
     return held
 
 
-def pre_training(sounds: Sequence[Row], held: np.ndarray) -> List[Row]:
-    """Generic sounds that are not held out."""
-    return [
+def pre_training(
+    sounds: Sequence[Row], held: np.ndarray, more: Sequence[Row] = ()
+) -> List[Row]:
+    """Generic sounds that are not held out, and ``more`` of other sources:
+    neither held-out ones nor copies."""
+    kept = [
         row for row, out in zip(sounds, held) if not out and row["sound"] != CRY
     ]
+    sources = set(column(sounds, "patient_id"))
+    return kept + [row for row in more if row["patient_id"] not in sources]
 
 
 def vggsound_rows(rows: Sequence[Row]) -> List[List[str]]:

@@ -12,6 +12,7 @@ from benchmarks.sounds import (
     hold_out,
     pre_training,
     probe,
+    read_more,
     read_sounds,
     retrieve,
 )
@@ -89,6 +90,33 @@ def test_pre_training_has_no_held_out_source_and_no_cry(fold):
     )
     assert len(training) == n_generic > 0
     assert all(row["sound"] == "other" for row in training)
+
+
+def test_more_recordings_have_no_held_out_source_no_cry_and_no_copy(
+    noise, tmp_path
+):
+    rows = sounds()
+    held = hold_out(rows, 0, 0)
+    training = pre_training(rows, held)
+    out = next(row["patient_id"] for row, o in zip(rows, held) if o)
+    copy = training[0]
+    lines = ["clip,patient_id,category"]
+    for name, source, category in (
+        ("b_000001", "q1", "drilling"),
+        ("b_000002", out, "drilling"),
+        ("b_000003", "q2", "crying_baby"),
+        (copy["recording_id"], copy["patient_id"], "drilling"),
+    ):
+        lines.append(f"{name},{source},{category}")
+        noise(f"large/audio/{name}.ogg", 0.5)
+    table = tmp_path / "large/metadata.csv"
+    table.write_text("\n".join(lines))
+    more = read_more(tmp_path / "large")
+    added = pre_training(rows, held, more)[len(training) :]
+    assert [row["recording_id"] for row in added] == ["b_000001"]
+    (tmp_path / "large/audio/b_000001.ogg").unlink()
+    with pytest.raises(InputError, match="row 2: audio/ has no file b_000001"):
+        read_more(tmp_path / "large")
 
 
 def test_folds_cover_all_once_and_seeds_differ():
