@@ -260,8 +260,8 @@ def minutes_to_quality(
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Run the command line."""
+def _options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="folder of the tables")
     parser.add_argument(
@@ -290,7 +290,12 @@ def main() -> None:
     )
     # Used by this script to train a reference in a separate process.
     parser.add_argument("--reference", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command line."""
+    args = _options()
     data, out = args.data.resolve(), args.out.resolve()
     torch.set_num_threads(1)
     if args.reference is not None:
