@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Run recipes/adaptation/train_adapt.py from the root."""
 
-from cry_modules.training.options import parse_arguments
-from data_prep.files.errors import one_line_errors
+from cry_modules.training.options import check_first
+
+check_first(__name__, "cry_adapt_replay.yaml")
 
 if __name__ == "__main__":
-    with one_line_errors():
-        # Refuse wrong options before torch is imported, which takes seconds.
-        parse_arguments(usual="cry_adapt_replay.yaml")
-        from recipes.adaptation.train_adapt import main
+    from recipes.adaptation.train_adapt import main
+
     main()

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Run recipes/simclr/train_simclr.py from the root."""
 
-from cry_modules.training.options import parse_arguments
-from data_prep.files.errors import one_line_errors
+from cry_modules.training.options import check_first
+
+check_first(__name__, "vggsound.yaml")
 
 if __name__ == "__main__":
-    with one_line_errors():
-        # Refuse wrong options before torch is imported, which takes seconds.
-        parse_arguments(usual="vggsound.yaml")
-        from recipes.simclr.train_simclr import main
+    from recipes.simclr.train_simclr import main
+
     main()

@@ -106,7 +106,8 @@ class RecordingReader:
     def expect(self, manifests: Path, root: str) -> None:
         """Refuse, from now on, files of a data folder that are not those of
         the manifests of a folder."""
-        if (Path(manifests) / CHECKSUM_FILE).is_file():
+        is_packed = pack_at(Path(root)) is not None  # checked by itself
+        if not is_packed and (Path(manifests) / CHECKSUM_FILE).is_file():
             self._known[manifests, root] = Checksums(manifests, root)
 
     def _read(self, path, start, stop):

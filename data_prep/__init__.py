@@ -5,6 +5,7 @@ import time
 
 from data_prep.files.commands import refuse_other_modules
 from data_prep.files.environment import install_hook, require_python
+from data_prep.files.lazy_imports import import_statistics_later
 from data_prep.files.standard_streams import replace_closed_streams
 
 # Here, because every command imports this package before all others; what is
@@ -13,6 +14,7 @@ require_python()
 replace_closed_streams()
 install_hook()
 refuse_other_modules(sys.orig_argv)
+import_statistics_later()
 
 import tqdm.std  # noqa: E402
 

@@ -135,17 +135,15 @@ def test_the_process_ends_before_the_module_runs():
     assert "data_prep.audit" in commands("data_prep")
 
 
+#: Recipes by their own path, as SpeechBrain's are started.
+RECIPES = [
+    path.relative_to(ROOT) for path in sorted(ROOT.glob("recipes/*/train_*.py"))
+]
 #: Packages that take a second or more to import.
 SLOW = ("torch", "speechbrain", "sklearn", "matplotlib", "scipy.stats")
-#: Commands that are part of what they import (the package of the views, the
-#: recipes, whose options the scripts of the root check first), the script of an
-#: exported model, and steps that only a study starts.
+#: The script of an exported model, and steps that only a study starts.
 HEAVY = (
     "cry_modules.export.run_onnx",
-    "cry_modules.views",
-    "recipes.adaptation.train_adapt",
-    "recipes.classification.train_cls",
-    "recipes.simclr.train_simclr",
     "recipes.study.command",
     "recipes.study.embed",
     "recipes.study.forkserver",
@@ -174,6 +172,12 @@ except SystemExit as stop:
         (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--help"], 0),
         (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--lrr", "1"], 2),
         (["train_simclr.py", "hparams/vggsound.yaml", "--seed", "-1"], 2),
+        *(([str(path), "--help"], 0) for path in RECIPES),
+        *(
+            ([str(path), "hparams/vggsound.yaml", "--lrr", "1"], 2)
+            for path in RECIPES
+        ),
+        (["cry_modules.views", "a.csv", "--n", "x"], 2),
         *(
             ([name, "--help"], 0)
             for package in ("cry_modules", "data_prep", "recipes")

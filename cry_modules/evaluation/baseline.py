@@ -5,7 +5,6 @@ from typing import Sequence, Tuple
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader, Sound
@@ -59,8 +58,7 @@ def file_facts(audits: Sequence[Audit]) -> np.ndarray:
     """
     kinds = [f"{a.rate} Hz, {a.format}, {a.channels}" for a in audits]
     numbers = np.array([[a.duration, a.level_dbfs] for a in audits])
-    ranks = rankdata(numbers, axis=0) / len(numbers)
-    return np.hstack([ranks, one_hot(kinds)])
+    return np.hstack([*map(ranks, numbers.T), one_hot(kinds)])
 
 
 def _features(sound: Sound, log_mel: LogMel) -> np.ndarray:
@@ -91,6 +89,20 @@ def quietest_frames(frames: np.ndarray) -> np.ndarray:
     """Quietest tenth of the frames, at least five: mostly background."""
     n = max(LEAST_QUIET_FRAMES, round(QUIET_SHARE * len(frames)))
     return frames[np.argsort(frames.mean(axis=1), kind="stable")[:n]]
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Share of the values up to each, ``[n, 1]``; equal ones share their mean.
+
+    As ``rankdata`` of ``scipy.stats``, whose import takes 0.5 s.
+
+    Example
+    -------
+    >>> ranks(np.array([0.1, 7.0, 0.1, 2.0])).T
+    array([[0.375, 1.   , 0.375, 0.75 ]])
+    """
+    _, index, n = np.unique(values, return_inverse=True, return_counts=True)
+    return ((n.cumsum() - (n - 1) / 2)[index] / len(values))[:, None]
 
 
 def one_hot(values: Sequence[str]) -> np.ndarray:

@@ -7,12 +7,11 @@ import shlex
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import rankdata
 
-from cry_modules.evaluation.baseline import one_hot
+from cry_modules.evaluation.baseline import one_hot, ranks
 from cry_modules.evaluation.cross_validation import Settings, cross_validate
 from cry_modules.evaluation.linear_model import (
     folds,
@@ -23,7 +22,8 @@ from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patients_per_class
 from cry_modules.metrics.within_folds import auc_of_folds
 from cry_modules.metrics.words import interval_in_words, markdown_table
 from data_prep import manifest
-from data_prep.files.tables import read_table
+from data_prep.files.tables import read_columns
+from data_prep.manifest import as_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Fact(NamedTuple):
 
 def _ranks(values):
     """Ranks: a difference that reveals a source may be a millisecond."""
-    return rankdata(values.astype(float))[:, None] / len(values)
+    return ranks(values.astype(float))
 
 
 _CONFOUNDS = "python -m data_prep.confounds"
@@ -109,28 +109,47 @@ def read_files(
     if not table.is_file():
         return None
     columns = [fact.column for fact in FACTS.values()]
-    audits = {row["path"]: row for _, row in read_table(table, columns)}
+    audits = {
+        path: cells for path, *cells in read_columns(table, ["path", *columns])
+    }
     rows = []
     for split in splits:
-        path = Path(manifests) / f"{split}.csv"
-        recordings = manifest.read(path) if path.is_file() else []
-        rows += [(rec.ID, split, rec) for rec in recordings]
+        rows += _recordings(Path(manifests) / f"{split}.csv", split)
     rows.sort(key=lambda row: row[0])
-    if not all(rec.wav in audits for _, _, rec in rows) or not rows:
+    if not all(row[1] in audits for row in rows) or not rows:
         return None
-    values = {
-        column: np.array([audits[rec.wav][column] for _, _, rec in rows])
-        for column in columns
-    }
-    values["duration"] = np.array([rec.seconds for _, _, rec in rows])
+    _, wavs, seconds, labels, split_of, patients = zip(*rows)
+    cells = zip(*(audits[wav] for wav in wavs))
+    values = dict(zip(columns, map(np.array, cells)))
+    values["duration"] = np.array(seconds)
     for column in ("level_dbfs", "clipped"):
         values[column] = np.array([float(v or -99) for v in values[column]])
     return Files(
         values,
-        np.array([rec.label for _, _, rec in rows], dtype=object),
-        np.array([split for _, split, _ in rows], dtype=object),
-        indices([rec.patient_id for _, _, rec in rows]),
+        np.array(labels, dtype=object),
+        np.array(split_of, dtype=object),
+        indices(patients),
     )
+
+
+def _recordings(path: Path, split: str) -> List[Tuple]:
+    """ID, path, seconds, label, split and patient of the recordings of a
+    manifest; none if there is no such file."""
+    if not path.is_file():
+        return []
+    prefix = f"{manifest.DATA_ROOT}/"
+    names = ("ID", "wav", "start", "stop", "label", "patient_id")
+    return [
+        (
+            key,
+            wav.removeprefix(prefix),
+            as_seconds(path, "stop", stop) - as_seconds(path, "start", start),
+            label,
+            split,
+            patient,
+        )
+        for key, wav, start, stop, label, patient in read_columns(path, names)
+    ]
 
 
 def recognised(files: Files, groups: np.ndarray) -> Dict[str, str]:
@@ -294,6 +313,13 @@ def warn_of_mixed_rates(
 ) -> None:
     """Warn of recordings of several sample rates below that of the encoder's
     input, by which views of one recording can be recognised."""
+    table = Path(manifests) / "audit.csv"
+    known = []
+    if table.is_file():
+        known = {*read_columns(table, ["verdict", "rate"])}
+    used = {rate for verdict, rate in known if verdict != "rejected"}
+    if len({min(int(rate), sample_rate) for rate in used}) < 2:
+        return  # which is usual, and needs no manifest of 200,000 rows
     files = read_files(manifests)
     rates = Counter(
         min(int(rate), sample_rate)

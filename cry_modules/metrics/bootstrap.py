@@ -7,7 +7,6 @@ narrow: patients are what was sampled.
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from data_prep.files.words import count
 
@@ -128,6 +127,9 @@ def logit_interval(
     >>> np.round(logit_interval(0.8, draws, 5, 1975), 2)
     array([0.58, 0.92])
     """
+    # Imported here: takes a fifth of a second.
+    from scipy.special import stdtrit
+
     if interval(draws) is None:
         return None
     least = 1 / (2 * max(1, n_pairs))

@@ -23,8 +23,11 @@ from cry_modules.training.state import (
     RandomStates,
 )
 from cry_modules.training.stopping import Stopped, resume_command, stop_signals
+from cry_modules.training.uncompiled import leave_compiler_out
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import ANY_NUMBER, checked, whole
+
+leave_compiler_out()
 
 #: SpeechBrain's options that change the result.
 _OPTIONS = (

@@ -27,7 +27,12 @@ from cry_modules.checkpoints.settings import (
 from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.option_help import option_help
 from data_prep.files.arguments import nearest, unknown
-from data_prep.files.errors import InputError, not_a_file, require
+from data_prep.files.errors import (
+    InputError,
+    not_a_file,
+    one_line_errors,
+    require,
+)
 from data_prep.files.option_values import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
 
@@ -89,6 +94,14 @@ def parse_arguments(
     if overrides and saved.startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
+
+
+def check_first(module: str, usual: str) -> None:
+    """Refuse wrong options of a script, whose name is ``__main__``, before it
+    imports torch, which takes seconds; ``usual`` as in ``parse_arguments``."""
+    if module == "__main__":
+        with one_line_errors():
+            parse_arguments(usual=usual)
 
 
 def _print_help(hparams_file: str):

@@ -44,9 +44,8 @@ class Checksums:
         return "" if number is None else self._rows[number][1]
 
     def changed(self) -> Optional[str]:
-        """Find the first changed file of a small corpus; None if all are the
-        same, or if there are too many to read now."""
-        numbers = range(len(self._rows) if len(self._rows) <= FEW else 0)
+        """Find the first file that has changed; None if all are the same."""
+        numbers = range(len(self._rows))
         paths = (self._rows.key(n) for n in numbers if not self._is_same(n))
         return next(paths, None)
 
@@ -59,6 +58,15 @@ class Checksums:
         return expected.startswith(PACKED) or expected == fingerprint(
             self._root + path
         )
+
+
+def changed_file(manifests: Path, root: Path) -> Optional[str]:
+    """Find the first file of a small corpus that has changed; None if all are
+    the same, their checksums unknown, or there are too many to read now."""
+    table = Path(manifests) / CHECKSUM_FILE
+    if not table.is_file() or table.read_bytes().count(b"\n") > FEW + 1:
+        return None
+    return Checksums(manifests, root).changed()
 
 
 def write_checksums(checksums: Dict[str, str], folder: Path) -> None:

@@ -7,8 +7,9 @@ share many numbers at one offset in time; other recordings hardly any.
 """
 
 import numpy as np
-from scipy.fft import rfft
-from scipy.ndimage import maximum_filter
+
+# scipy is imported where it is used: it takes a quarter of a second, and each
+# training looks up only what its audit has measured.
 
 #: Seconds, at every sample rate, so that bins have the same width (15.6 Hz).
 WINDOW_S = 0.064
@@ -69,6 +70,8 @@ def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
 
 def _spectrogram(samples, rate) -> np.ndarray:
     """Log magnitudes of the band, ``[frames, bins]``, float32."""
+    from scipy.fft import rfft
+
     window = round(rate * WINDOW_S)
     if len(samples) < window:
         return np.zeros((0, 1), np.float32)
@@ -86,6 +89,8 @@ def _spectrogram(samples, rate) -> np.ndarray:
 
 def _peaks(logs):
     """Frames, bins and heights of the peaks, in order of time."""
+    from scipy.ndimage import maximum_filter
+
     # In silence all points are equally high: no peaks.
     if not logs.size or logs.max() == logs.min():
         return (np.zeros(0, np.int64),) * 3

@@ -24,7 +24,7 @@ from data_prep.audio.audits import (
 from data_prep.audio.checksums import (
     CHECKSUM_FILE,
     PACKED,
-    Checksums,
+    changed_file,
     write_checksums,
 )
 from data_prep.audio.packs import pack_at
@@ -110,9 +110,7 @@ def _prepare_once(save_folder, options, sources, prepare):
     before = manifest.read_prepared(save_folder)
     run = _begun(save_folder)
     if before is not None and _without_paths(before) == _without_paths(key):
-        changed = None
-        if (save_folder / CHECKSUM_FILE).is_file():
-            changed = Checksums(save_folder, root).changed()
+        changed = changed_file(save_folder, root)
         if changed is None:
             _note_moved(before, key, done)
             logger.info("Manifests in %s are up to date.", save_folder)

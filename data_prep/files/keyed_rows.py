@@ -24,15 +24,15 @@ from data_prep.files.tables import checked_header, replace_decimal_commas
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 #: Bytes scanned at a time, to bound the memory.
 _BLOCK = 1 << 18
-#: Tables that a spreadsheet has exported: UTF-16, a declared or another
+#: Beginnings of tables that a spreadsheet has exported: a declared or another
 #: separator, an empty first row, a column without a name at the end.
 _EXPORTED = re.compile(
-    rb'\0|\A\s*"?sep=|\A[^\r\n,]*[;\t|]|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]'
-    rb'|\A\s*[^\r\n]*, "',
+    rb'\s*"?sep=|[^\r\n,]*[;\t|]|[\r\n]*[ \t]+[\r\n]|\s*[^\r\n]*,[ \t]*[\r\n]'
+    rb'|\s*[^\r\n]*, "',
     re.IGNORECASE,
 )
-#: A row of empty cells, which spreadsheets append.
-_EMPTY_ROW = re.compile(rb'[\r\n][ \t"]*,[ ,\t"]*(?:[\r\n]|\Z)')
+#: Bytes of a row of empty cells, which spreadsheets append.
+_EMPTY = b' \t",\r\n'
 
 
 class KeyedRows(Sequence):
@@ -57,6 +57,9 @@ class KeyedRows(Sequence):
         self._errors, self._skip = errors, skipinitialspace
         self._bytes = self._read()
         begins, ends = self._lines()
+        if self._has_empty_row(begins[1:], ends[1:]):
+            self._bytes = self._read(is_exported=True)
+            begins, ends = self._lines()
         self.columns = self._cells(begins[0], ends[0], -1)
         checked_header(path, self.columns, [key])
         if key not in self.columns:
@@ -72,14 +75,14 @@ class KeyedRows(Sequence):
         self._order = np.argsort(codes, kind="stable")
         self._sorted = codes[self._order]
 
-    def _read(self) -> bytes:
+    def _read(self, is_exported: bool = False) -> bytes:
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})")
         if content.startswith(codecs.BOM_UTF8):
             content = content[len(codecs.BOM_UTF8) :]
-        if _EXPORTED.search(content) or _EMPTY_ROW.search(content):
+        if is_exported or b"\0" in content or _EXPORTED.match(content):
             content = self._rewritten()
         elif not content.isascii():
             try:
@@ -91,6 +94,15 @@ class KeyedRows(Sequence):
                 f"{self.path} is empty; expected a header and rows"
             )
         return content if content[-1] in b"\r\n" else content + b"\n"
+
+    def _has_empty_row(self, begins: np.ndarray, ends: np.ndarray) -> bool:
+        first = np.frombuffer(self._bytes, np.uint8)[begins]
+        may_be = np.isin(first, np.frombuffer(_EMPTY, np.uint8))
+        for begin, end in zip(begins[may_be].tolist(), ends[may_be].tolist()):
+            row = self._bytes[begin:end]
+            if b"," in row and not row.strip(_EMPTY):
+                return True
+        return False
 
     def _rewritten(self) -> bytes:
         """The table as this project writes it, from a spreadsheet's export."""

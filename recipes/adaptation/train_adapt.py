@@ -12,7 +12,9 @@ audio: held-out generic audio shows what the encoder forgets. --control=True
 trains as many steps on generic audio only.
 """
 
-import data_prep  # noqa: F401 (explains a broken environment)
+from cry_modules.training.options import check_first, parse_arguments
+
+check_first(__name__, "cry_adapt_replay.yaml")
 
 # isort: split
 import copy
@@ -35,7 +37,6 @@ from cry_modules.training.derived_settings import (
 )
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.monitor import judgement
-from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import (
     SimCLRBrain,

@@ -15,7 +15,9 @@ The Brain is in cry_modules/training/classification.py, the metrics are in
 cry_modules/metrics/figures.py; after.py evaluates and reports.
 """
 
-import data_prep  # noqa: F401 (explains a broken environment)
+from cry_modules.training.options import check_first, parse_arguments
+
+check_first(__name__, "neuro_linear.yaml")
 
 # isort: split
 import gc
@@ -65,7 +67,6 @@ from cry_modules.training.experiment import (
 )
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
-from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.resume import check_data
 from cry_modules.training.schedule import step_schedule

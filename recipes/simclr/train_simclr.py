@@ -8,7 +8,9 @@ other among the chunks of all recordings of the batch. The Brain is in
 cry_modules/training/simclr.py.
 """
 
-import data_prep  # noqa: F401 (explains a broken environment)
+from cry_modules.training.options import check_first, parse_arguments
+
+check_first(__name__, "vggsound.yaml")
 
 # isort: split
 from pathlib import Path
@@ -19,7 +21,6 @@ from cry_modules.distributed import join_ranks, own_share
 from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.monitor import judgement
-from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data
 from cry_modules.training.simclr import (
     SimCLRBrain,

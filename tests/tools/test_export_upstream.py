@@ -304,7 +304,7 @@ def test_outdated_templates_are_refused(template, name, taken, message):
 
 def test_a_definition_that_is_not_exported_is_refused(template):
     file = template(
-        "{{ imports }}\n{{ take('cry_modules.views', 'RandomChunks') }}\n"
+        "{{ imports }}\n{{ take('cry_modules.views.chunks_and_masks', 'RandomChunks') }}\n"
     )
     with pytest.raises(InputError, match="audio.repeat_to is in no file"):
         finished(file, Homes([file]))

@@ -5,12 +5,16 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import soundfile
 
 from cry_modules.evaluation import file_facts
+from cry_modules.evaluation.baseline import ranks
 from cry_modules.evaluation.report import page
 from cry_modules.export.card import limits
+from data_prep import manifest
 from data_prep.corpora.labelled import prepare_clinical
+from data_prep.files.tables import read_table
 from data_prep.folder_prepare import prepare_folder
 
 WHOLE = {"trained_on": "recordings", "tested_on": "recordings", "chunk_s": 4.0}
@@ -206,3 +210,47 @@ def test_a_mix_of_sample_rates_is_said_in_one_line(tmp_path, caplog):
     assert "those of 8000 Hz are empty above 4000 Hz" in record.message
     file_facts.warn_of_mixed_rates(manifests, 8000, "sounds")
     assert len(caplog.records) == 1
+
+
+def test_facts_are_those_that_a_careful_reader_finds(tmp_path):
+    """Twin of ``read_files``, which does not check what was written by us."""
+    rates = 8000, 16000
+    manifests = clinic(
+        tmp_path / "data",
+        lambda i, label: {"rate": rates[i % 2], "seconds": 0.4 + i / 100},
+    )
+    table = read_table(manifests / "audit.csv", ["path"])
+    audits = {row["path"]: row for _, row in table}
+    recordings = [
+        (split, recording)
+        for split in manifest.SPLITS
+        for recording in manifest.read(manifests / f"{split}.csv")
+    ]
+    recordings.sort(key=lambda pair: pair[1].ID)
+    files = file_facts.read_files(manifests)
+    assert len(files) == len(recordings) == 48
+    patients = sorted({recording.patient_id for _, recording in recordings})
+    for i, (split, recording) in enumerate(recordings):
+        audit = audits[recording.wav]
+        assert files.splits[i] == split
+        assert files.labels[i] == recording.label
+        assert patients[files.patients[i]] == recording.patient_id
+        assert files.values["duration"][i] == recording.seconds
+        assert files.values["level_dbfs"][i] == float(audit["level_dbfs"])
+        for name in ("rate", "format", "channels"):
+            assert files.values[name][i] == audit[name]
+
+
+def test_a_corpus_without_test_recordings_has_rates(tmp_path, caplog):
+    """SimCLR needs no test split, in which there may be only a header."""
+    manifests = clinic(tmp_path / "data", lambda i, label: {})
+    lines = (manifests / "test.csv").read_text().splitlines()
+    (manifests / "test.csv").write_text(lines[0] + "\n")
+    assert len(file_facts.read_files(manifests)) == 48 - len(lines[1:])
+
+
+def test_ranks_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for values in (rng.normal(size=30), rng.integers(4, size=30).astype(float)):
+        expected = scipy.stats.rankdata(values) / len(values)
+        assert np.array_equal(ranks(values), expected[:, None])

@@ -7,7 +7,7 @@ import pytest
 
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
-from data_prep.files.tables import read_table
+from data_prep.files.tables import read_columns, read_table
 
 ROWS = [
     {"Baby": "AMJ", "File": "a.wav", "Weight": "3.5"},
@@ -157,3 +157,24 @@ def test_a_header_in_two_rows_is_refused_with_its_row(tmp_path):
     named = {"patient_id": "Baby", "path": "File"}
     with pytest.raises(InputError, match="row 2 holds 'Condition', 'File', na"):
         read_table(path, ["patient_id", "path", "Condition"], named)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'a,b,c\n1,"x, ""y""",3\n4,"5\n6",\n',
+        "a;b;c\n1;x;3\n",
+        "a,b,c,\n1,2,3,\n\n ,,,\n4,5,6,\n",  # an empty row: read_table's
+    ],
+)
+def test_columns_of_own_tables_are_those_of_a_careful_reader(tmp_path, text):
+    path = table(tmp_path, text)
+    careful = [(row["c"], row["a"]) for _, row in read_table(path, "abc")]
+    assert read_columns(path, ["c", "a"]) == careful
+
+
+def test_faults_of_own_tables_are_named(tmp_path):
+    assert read_columns(table(tmp_path, "a,b\n"), ["a", "b"]) == []
+    for text in ("a,b\n1,2\n3\n", 'a,b\n1,"2\n3,4\n', "a,c\n1,2\n", ""):
+        with pytest.raises(InputError, match="babies.csv"):
+            read_columns(table(tmp_path, text), ["a", "b"])
