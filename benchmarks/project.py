@@ -17,7 +17,7 @@ from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import step_schedule
 from cry_modules.training.simclr import SimCLRBrain
 from cry_modules.training.views_data import read_views
-from cry_modules.views import RandomChunks
+from cry_modules.views.chunks_and_masks import RandomChunks
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
 

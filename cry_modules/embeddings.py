@@ -60,7 +60,7 @@ class Embedder(nn.Module):
     >>> from cry_modules.cnn14 import Cnn14
     >>> from cry_modules.front_ends import LogMel
     >>> from cry_modules.front_ends import AugmentedFeatures
-    >>> from cry_modules.views import SpecAugment
+    >>> from cry_modules.views.chunks_and_masks import SpecAugment
     >>> features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
     >>> embedder = Embedder(features, Cnn14(80, width=1), "embedding+logmel")
     >>> embedder(torch.randn(2, 8000)).shape

@@ -398,7 +398,7 @@ class AugmentedFeatures(nn.Module):
     Example
     -------
     >>> from cry_modules.front_ends import LogMel
-    >>> from cry_modules.views import SpecAugment
+    >>> from cry_modules.views.chunks_and_masks import SpecAugment
     >>> views = AugmentedFeatures(LogMel(), SpecAugment(8, 2, 10), False)
     >>> views(torch.randn(4, 16000))[0].shape
     torch.Size([4, 101, 80])

@@ -50,7 +50,7 @@ from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, TRAINING, read_metrics
 from cry_modules.pretrained.named import NotNamed
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import file_inside
 from data_prep.files.shapes import mismatch

@@ -6,7 +6,6 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from cry_modules.detect.clock import Clock, Starts, zone
 from cry_modules.detect.events import Rule, low_of
-from cry_modules.detect.folded import fold_batch_norm
 from cry_modules.detect.scoring import Scorer, fingerprint
 from cry_modules.detect.threshold import (
     SETTINGS,
@@ -15,6 +14,7 @@ from cry_modules.detect.threshold import (
 )
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.command import list_recordings
+from cry_modules.inference.folded import fold_batch_norm
 from data_prep.annotations.formats import require_format
 from data_prep.files.arguments import nearest, texts
 from data_prep.files.atomic import make_folder, require_writable

@@ -19,7 +19,7 @@ from cry_modules.embeddings import EMBEDDING, LAYERS, Embedder, make_features
 from cry_modules.front_ends import FRONT_ENDS, is_front_end, make_front_end
 from cry_modules.metrics.saved import METRICS_FILE
 from cry_modules.pretrained.named import name_pretrained
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import number, read_json
 

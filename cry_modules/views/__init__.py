@@ -7,6 +7,6 @@ def __getattr__(name: str):
     """Import a class when it is asked for: torch takes seconds."""
     if name not in _CLASSES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from cry_modules.views import chunks_and_masks
+    from cry_modules.views.chunks_and_masks import chunks_and_masks
 
     return getattr(chunks_and_masks, name)

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from cry_modules.audio import PEAK, RecordingReader
-from cry_modules.views import RandomChunks
+from cry_modules.views.chunks_and_masks import RandomChunks
 from data_prep.audio.read import read_mono
 from data_prep.audio.shards import to_int16
 from data_prep.files.errors import InputError

@@ -10,7 +10,7 @@ from cry_modules.evaluation.baseline import mean_and_deviation
 from cry_modules.finetune import FinetunedEncoder
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.heads import ClassificationHead
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 
 RATE = 16000
 

@@ -15,7 +15,7 @@ from cry_modules.front_ends import (
     sentence_mean_norm,
 )
 from cry_modules.lengths import MIN_FRAMES
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 
 NAMES = list(FRONT_ENDS)
 

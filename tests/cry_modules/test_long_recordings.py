@@ -14,7 +14,7 @@ from cry_modules.embeddings import LogMelStatistics, embedded
 from cry_modules.front_ends import LogMel
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.lengths import LONGEST_S, covering
-from cry_modules.views import RandomChunks
+from cry_modules.views.chunks_and_masks import RandomChunks
 from data_prep.audio import decode
 from data_prep.pack import pack
 from tests.classifiers import changing, random_model

@@ -6,7 +6,11 @@ import torch
 from scipy.stats import chisquare
 
 from cry_modules.front_ends import AugmentedFeatures, LogMel
-from cry_modules.views import RandomChunks, SpecAugment, TimeWarp
+from cry_modules.views.chunks_and_masks import (
+    RandomChunks,
+    SpecAugment,
+    TimeWarp,
+)
 
 
 def starts(chunks, n_samples, names, n=2):

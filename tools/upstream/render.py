@@ -153,13 +153,19 @@ class Homes:
                     )
 
     def of(self, source: str, name: str) -> str:
-        """Name of SpeechBrain's module that will hold a definition."""
-        if (source, name) not in self._home:
+        """Name of SpeechBrain's module that will hold a definition, of a module
+        or of a package that offers what its modules define."""
+        inside = [
+            home
+            for (module, own), home in self._home.items()
+            if own == name and f"{module}.".startswith(f"{source}.")
+        ]
+        if len(inside) != 1:
             raise InputError(
                 f"{source}.{name} is in no file of speechbrain/; take it there, "
                 "or define it in the template"
             )
-        return self._home[source, name]
+        return inside[0]
 
     def siblings(self, source: Module) -> List[Import]:
         """Imports of those definitions of a module that move to SpeechBrain."""

@@ -14,7 +14,7 @@ from cry_modules.checkpoints.saved_model import run_settings
 from cry_modules.checkpoints.settings import RANGES, YAML_FILE, nested_setting
 from cry_modules.figures.views import Pair, make_pairs
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
-from cry_modules.views import RandomChunks, SpecAugment
+from cry_modules.views.chunks_and_masks import RandomChunks, SpecAugment
 from cry_modules.views.waveform import WaveformAugment
 from data_prep import manifest
 from data_prep.files.errors import InputError

@@ -15,7 +15,7 @@ from cry_modules.checkpoints.public import PUBLIC_ENCODERS
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.front_ends import FRONT_ENDS, AugmentedFeatures, make_front_end
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.files.errors import InputError
 from data_prep.files.fingerprint import sha256
 

@@ -10,7 +10,7 @@ from cry_modules.checkpoints.module_identity import module_identity
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics
 from cry_modules.front_ends import AugmentedFeatures, LogMel
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 
 
 def embedder(seed=0, logmel=None, **options):

@@ -19,7 +19,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.pretrained import hear, named
 from cry_modules.pretrained.named import name_pretrained
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.audio.read import resampled
 from data_prep.files.errors import InputError
 from recipes.classification import train_cls

@@ -25,7 +25,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.pretrained import frozen, speech_embedding
 from cry_modules.training.derived_settings import with_encoder_settings
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.files.errors import InputError
 from recipes.adaptation import train_adapt
 from recipes.classification import train_cls

@@ -28,7 +28,7 @@ from cry_modules.training.loader_workers import (
 )
 from cry_modules.training.probe import _whole_recordings
 from cry_modules.training.views_data import read_views
-from cry_modules.views import RandomChunks
+from cry_modules.views.chunks_and_masks import RandomChunks
 from data_prep import manifest
 from data_prep.files import processors
 from data_prep.files.errors import InputError

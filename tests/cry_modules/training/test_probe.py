@@ -17,7 +17,7 @@ from cry_modules.finetune import FinetunedEncoder
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.training import probe as module
 from cry_modules.training.probe import Probe, warn_if_trained_on
-from cry_modules.views import SpecAugment
+from cry_modules.views.chunks_and_masks import SpecAugment
 from data_prep.files.errors import InputError
 from data_prep.manifest import COLUMNS, Recording, write
 from data_prep.pack import pack

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cry_modules.detect.folded import fold_batch_norm
+from cry_modules.inference.folded import fold_batch_norm
 from tests.classifiers import changing, random_model
 
 
