@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.inference.classifiers import EncoderClassifier
-from speechbrain.utils.autocast import AMPConfig
+from speechbrain.utils.autocast import AMPConfig, TorchAutocast
 from speechbrain.utils.fetching import FetchConfig
 from torch.nn.utils.rnn import pad_sequence
 
@@ -218,7 +218,9 @@ class CryClassifier(EncoderClassifier):
         wavs = torch.atleast_2d(wavs).float()
         if wav_lens is not None:
             wav_lens = wav_lens.to(self.device)
-        with self.inference_ctx:
+        # One for each thread: torch's keeps what it has to restore.
+        precision = AMPConfig.from_name(self.precision).dtype
+        with TorchAutocast(device_type=self.device_type, dtype=precision):
             return self.mods.embedding_model(wavs.to(self.device), wav_lens)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, level_dbfs, repeat_to
 from cry_modules.evaluation.out_of_distribution import band_powers
+from cry_modules.inference.parallel import in_parallel
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches, read_windows
 from cry_modules.lengths import LONGEST_S, covering
@@ -25,11 +26,9 @@ from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.audio.threads import in_threads
 from data_prep.files.errors import InputError
 
-#: Audio in one batch, seconds, padding included.
-BATCH_S = 120.0
-#: Windows in one batch, seconds: at width 8 a processor, whose caches they fit,
-#: takes three quarters of the time of 120 s.
-WINDOWS_S = 60.0
+#: Audio in one batch, seconds, padding included: it fits the caches of one
+#: processor, which takes 0.8 (width 8) or 0.7 (width 64) of the time of 120 s.
+BATCH_S = 30.0
 
 
 class Unusable(InputError):
@@ -80,7 +79,8 @@ def score_files(
     progress = partial(
         tqdm, unit="file", dynamic_ncols=True, disable=not progressbar
     )
-    with in_threads(audit_file, [os.fspath(path) for path in paths]) as futures:
+    measure = partial(audit_file, with_digest=False)
+    with in_threads(measure, [os.fspath(path) for path in paths]) as futures:
         for _ in progress(
             as_completed(futures), desc="reading", total=len(futures)
         ):
@@ -94,14 +94,21 @@ def score_files(
     short = [i for i in usable if scores[i].seconds <= longest_s]
     long = sorted(set(usable) - set(short))
     if detector is not None:
-        asked = progress(short, desc="detecting")
-        short = [i for i in asked if is_kept(detector, scores[i], audits[i])]
+        kept = in_parallel(
+            lambda i: is_kept(detector, scores[i], audits[i]), short
+        )
+        shown = progress(zip(short, kept), desc="detecting", total=len(short))
+        short = [i for i, found in shown if found]
     seconds = [scores[i].seconds for i in short]
+
+    def score_batch(batch):
+        files = [short[j] for j in batch]
+        _score_whole(model, [(scores[i], audits[i]) for i in files])
+        return len(files)
+
     with progress(total=len(short) + len(long), desc="scoring") as bar:
-        for batch in batches_by_length(seconds, BATCH_S):
-            files = [short[j] for j in batch]
-            _score_whole(model, [(scores[i], audits[i]) for i in files])
-            bar.update(len(files))
+        for n in in_parallel(score_batch, batches_by_length(seconds, BATCH_S)):
+            bar.update(n)
         for i in long:
             score_windows(model, scores[i], audits[i], detector)
             bar.update()
@@ -207,25 +214,36 @@ def window_outputs(
     how = rate, PEAK / audit.peak, audit.channel
     windows = read_windows(audit.path, spans, *how)
     longest = max(stop - start for start, stop in spans)
-    logits, is_loud, is_far, powers, total = [], [], [], 0.0, 0.0
+    size = max(1, int(BATCH_S / longest))
+    score = partial(_score_windows, model)
     with reading(audit.path):
-        for batch in batches(windows, max(1, int(WINDOWS_S / longest))):
-            mask = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
-            sigs = [
-                repeat_to(batch[i], model.audio_normalizer.shortest)
-                for i in np.flatnonzero(mask)
-            ]
-            rows = np.full((len(batch), len(model.hparams.classes)), np.nan)
-            is_far.append(np.zeros(len(batch), dtype=bool))
-            if sigs:
-                rows[mask], embs = model.outputs(sigs)
-                if model.reference is not None:
-                    is_far[-1][mask] = model.reference.is_far(embs)
-                total = total + embs.sum(axis=0)
-                powers += sum(band_powers(sig.numpy(), rate) for sig in sigs)
-            logits.append(rows)
-            is_loud.append(mask)
+        parts = [*in_parallel(score, batches(windows, size))]
+    logits, is_loud, is_far, powers, embs = zip(*parts)
     is_loud = np.concatenate(is_loud)
-    emb = total / max(1, is_loud.sum())
-    far = np.concatenate(is_far)
-    return Windows(np.concatenate(logits), is_loud, powers, emb, far)
+    return Windows(
+        np.concatenate(logits),
+        is_loud,
+        sum(powers),
+        sum(embs) / max(1, is_loud.sum()),
+        np.concatenate(is_far),
+    )
+
+
+def _score_windows(model, batch: List[torch.Tensor]) -> Tuple:
+    """Logits of the windows of a batch, which are loud and which far, and the
+    sums of the band powers and embeddings of the loud ones."""
+    is_loud = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
+    logits = np.full((len(batch), len(model.hparams.classes)), np.nan)
+    is_far = np.zeros(len(batch), dtype=bool)
+    if not is_loud.any():
+        return logits, is_loud, is_far, 0.0, 0.0
+    sigs = [
+        repeat_to(batch[i], model.audio_normalizer.shortest)
+        for i in np.flatnonzero(is_loud)
+    ]
+    logits[is_loud], embs = model.outputs(sigs)
+    if model.reference is not None:
+        is_far[is_loud] = model.reference.is_far(embs)
+    rate = model.hparams.sample_rate
+    powers = sum(band_powers(sig.numpy(), rate) for sig in sigs)
+    return logits, is_loud, is_far, powers, embs.sum(axis=0)

@@ -17,6 +17,7 @@ from cry_modules.inference.command import (
     write_scores,
 )
 from cry_modules.inference.detector import Detector
+from cry_modules.inference.folded import fold_batch_norm
 from cry_modules.inference.options import CAUTION
 from cry_modules.inference.scores import file_names, write_track
 from data_prep.files.atomic import is_stream, make_folder, require_writable
@@ -92,9 +93,12 @@ def _score(args) -> int:
 def _load(model: str, args) -> CryClassifier:
     """A model on the device and in the precision of the options."""
     run_opts = {"device": args.device, "precision": args.precision}
-    return CryClassifier.from_hparams(
+    classifier = CryClassifier.from_hparams(
         model, trust=args.trust, run_opts=run_opts
     )
+    if classifier.precision == "fp32":  # others round what is folded
+        fold_batch_norm(classifier.mods)
+    return classifier
 
 
 def _check_options(args):

@@ -1,5 +1,7 @@
 """Views of a recording: random chunks, then SpecAugment."""
 
+from importlib import import_module
+
 _CLASSES = ("RandomChunks", "SpecAugment", "TimeWarp")
 
 
@@ -7,6 +9,4 @@ def __getattr__(name: str):
     """Import a class when it is asked for: torch takes seconds."""
     if name not in _CLASSES:
         raise AttributeError(f"module {__name__} has no attribute {name}")
-    from cry_modules.views.chunks_and_masks import chunks_and_masks
-
-    return getattr(chunks_and_masks, name)
+    return getattr(import_module(f"{__name__}.chunks_and_masks"), name)

@@ -2,10 +2,10 @@
 
 import os
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from threading import Thread
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, Iterable, Iterator, List, Sequence
 
 
 @contextmanager
@@ -35,3 +35,30 @@ def in_threads(work: Callable, items: Sequence) -> Iterator[List[Future]]:
         yield futures
     finally:
         waiting.clear()
+
+
+def in_order(
+    work: Callable, items: Iterable, n_threads: int, prepare: Callable
+) -> Iterator:
+    """Call a function on each item in threads, each of which calls ``prepare``
+    first; yield the results in the order of the items.
+
+    As many items as there are threads are taken ahead, so that reading the next
+    overlaps with working on these.
+
+    Example
+    -------
+    >>> [*in_order(abs, [3, -2, 1], 2, dict)]
+    [3, 2, 1]
+    """
+    pool = ThreadPoolExecutor(n_threads, initializer=prepare)
+    futures = deque()
+    try:
+        for item in items:
+            futures.append(pool.submit(work, item))
+            if len(futures) > n_threads:
+                yield futures.popleft().result()
+        while futures:
+            yield futures.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
