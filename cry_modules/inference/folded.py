@@ -31,7 +31,8 @@ def fold_batch_norm(model: nn.Module) -> None:
         for i in (1, 2):
             conv = block.get_submodule(f"conv{i}")
             norm = block.get_submodule(f"norm{i}")
-            if conv.in_channels < _MOST_CHANNELS:
+            is_folded = isinstance(norm, nn.Identity)
+            if conv.in_channels < _MOST_CHANNELS and not is_folded:
                 block.add_module(f"conv{i}", _folded(conv, norm))
                 block.add_module(f"norm{i}", nn.Identity().eval())
 

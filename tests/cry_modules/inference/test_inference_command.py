@@ -215,7 +215,7 @@ def test_interruption_does_not_wait_for_files(
     # A shell's background job begins with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def audit_slowly(path):
+    def audit_slowly(path, with_digest):
         read.append(path)
         if path == "3.wav":
             _thread.interrupt_main()

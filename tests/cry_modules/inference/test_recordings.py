@@ -158,8 +158,8 @@ def test_files_that_change_after_the_audit_have_errors(
     paths = [noise(name) for name in names]
     paths.insert(0, noise("gone_long.wav", seconds=3.0))
 
-    def audit_and_change(path):
-        audit = audit_file(path)
+    def audit_and_change(path, **how):
+        audit = audit_file(path, **how)
         if "gone" in path:
             os.unlink(path)
         if "emptied" in path:
